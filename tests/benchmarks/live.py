@@ -3,7 +3,7 @@
 The processes of `peekproof up` with the demo's five experiments, settings as they come, and a broker beside them; the
 demo's visitors are sent by a process of their own. What is counted begins when every stage is at work: after a minute
 without traffic, and after ten seconds of each rate. `%` is CPU time of one core; memory is each process's own share of
-what it holds (Pss).
+what it holds (Pss). What is written is the growth of the logs of Kafka's topics, as producers compress them.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,12 +33,13 @@ from pipeline.local_kafka.broker import Broker
 from pipeline.processes.supervisor import Supervisor
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
-from schemas.topics import HEALTH, RESULTS
+from pipeline.storage.archived import chain, partitions
+from schemas.topics import HEALTH, RESULTS, SOURCES
 
 RATES = (0, 1_000, 20_000)  # records a second
 SECONDS = 40.0  # that are counted
 QUIET_SECONDS, WARM_SECONDS, START_SECONDS = 75.0, 10.0, 180.0
-BROKER, TRAFFIC = "broker", "traffic"
+BROKER, TRAFFIC, WRITTEN = "broker", "traffic", "written"
 Figures = dict[str, float]
 
 
@@ -57,7 +59,7 @@ def measure() -> dict[str, dict[str, Figures]]:
 
 def show(measured: dict[str, dict[str, Figures]]) -> str:
     """A table of the figures."""
-    names = list(measured[f"{RATES[0]}"])
+    names = [name for name in measured[f"{RATES[0]}"] if name != WRITTEN]
     lines = [f"{'records/s':16}" + "".join(f"{int(rate):>11,}" for rate in measured)]
     for name in [*names, TRAFFIC]:
         cells = [each.get(name) for each in measured.values()]
@@ -65,6 +67,12 @@ def show(measured: dict[str, dict[str, Figures]]) -> str:
     ours = [each["all"] for each in measured.values()]
     lines.append(f"{'sent/s':16}" + "".join(f"{each['sent']:11,.0f}" for each in ours))
     lines.append(f"{'memory MB':16}" + "".join(f"{each['memory']:11.0f}" for each in ours))
+    archived = "".join(f"{each['archived']:11.0f}" if "archived" in each else " " * 11 for each in ours)
+    lines.append(f"{'archive B/record':16}{archived}")
+    for place in sorted({name for each in measured.values() for name in each[WRITTEN]}):
+        cells = [each[WRITTEN].get(place, 0.0) / 1_000 for each in measured.values()]
+        if max(cells) >= 0.1:
+            lines.append(f"{place:11} KB/s" + "".join(f"{each:11.1f}" for each in cells))
     lines += [
         f"{what + ' s':16}" + "".join(f"{each[what]:11.2f}" if what in each else " " * 11 for each in ours)
         for what in ("p50", "p99")
@@ -82,9 +90,9 @@ def _measured(
         time.sleep(WARM_SECONDS if rate else QUIET_SECONDS)
         processes = dict(supervisor.processes()) | {BROKER: broker.pid or 0} | sending
         before = {name: _cpu(pid) for name, pid in processes.items()}
-        sent = watch.produced
+        sent, held = watch.produced, _held(settings)
         time.sleep(SECONDS)
-        sent = watch.produced - sent
+        sent, grown = watch.produced - sent, _held(settings)
         found = {
             name: {"percent": 100 * (_cpu(pid) - before[name]) / SECONDS, "memory": _memory(pid)}
             for name, pid in processes.items()
@@ -92,6 +100,9 @@ def _measured(
     ours = [each for name, each in found.items() if name not in {BROKER, TRAFFIC}]
     found["all"] = {what: sum(each[what] for each in ours) for what in ("percent", "memory")}
     found["all"]["sent"] = sent / SECONDS
+    if rate:
+        found["all"]["archived"] = _archived(settings)
+    found[WRITTEN] = {place: (size - held.get(place, 0)) / SECONDS for place, size in grown.items()}
     if rate:
         time.sleep(WARM_SECONDS)  # until looks have it
         for record in read_topic(settings, RESULTS):
@@ -122,6 +133,28 @@ def _traffic(settings: Settings, rate: int, watch: DemoWatch) -> Iterator[dict[s
         reading.start()
         yield {TRAFFIC: process.pid}
         reading.join()
+
+
+def _held(settings: Settings) -> Counter[str]:
+    """Bytes of each topic's log."""
+    held: Counter[str] = Counter()
+    for path in (settings.data / BROKER).rglob(f"{settings.prefix}.*/*.log"):
+        held[path.parent.name.removeprefix(f"{settings.prefix}.").rpartition("-")[0]] += path.stat().st_size
+    return held
+
+
+def _archived(settings: Settings) -> float:
+    """Bytes in the archive for each exposure and event that it holds, what the stages made of them included."""
+    directory = settings.data / "archive"
+    files = {
+        topic.name: [
+            file for number in partitions(directory, topic.name) for file in chain(directory, topic.name, number)
+        ]
+        for topic in directory.iterdir()
+        if topic.is_dir()
+    }
+    records = sum(file.end - file.begin for topic in SOURCES for file in files[topic])
+    return sum(file.path.stat().st_size for some in files.values() for file in some) / records
 
 
 def _wait_until_ready(settings: Settings) -> None:
