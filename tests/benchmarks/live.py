@@ -100,8 +100,8 @@ def _measured(
     ours = [each for name, each in found.items() if name not in {BROKER, TRAFFIC}]
     found["all"] = {what: sum(each[what] for each in ours) for what in ("percent", "memory")}
     found["all"]["sent"] = sent / SECONDS
-    if rate:
-        found["all"]["archived"] = _archived(settings)
+    if archived := _archived(settings):
+        found["all"]["archived"] = archived
     found[WRITTEN] = {place: (size - held.get(place, 0)) / SECONDS for place, size in grown.items()}
     if rate:
         time.sleep(WARM_SECONDS)  # until looks have it
@@ -143,8 +143,8 @@ def _held(settings: Settings) -> Counter[str]:
     return held
 
 
-def _archived(settings: Settings) -> float:
-    """Bytes in the archive for each exposure and event that it holds, what the stages made of them included."""
+def _archived(settings: Settings) -> float | None:
+    """Bytes in the archive for each exposure and event, with what the stages made of them; None: there are none yet."""
     directory = settings.data / "archive"
     files = {
         topic.name: [
@@ -153,8 +153,8 @@ def _archived(settings: Settings) -> float:
         for topic in directory.iterdir()
         if topic.is_dir()
     }
-    records = sum(file.end - file.begin for topic in SOURCES for file in files[topic])
-    return sum(file.path.stat().st_size for some in files.values() for file in some) / records
+    records = sum(file.end - file.begin for topic in SOURCES for file in files.get(topic, ()))
+    return sum(file.path.stat().st_size for some in files.values() for file in some) / records if records else None
 
 
 def _wait_until_ready(settings: Settings) -> None:
