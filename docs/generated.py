@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 import msgspec
+import sizes
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
@@ -469,9 +470,17 @@ def _said(value: object) -> str:
     return "" if value is None else str(value)
 
 
+def deployments() -> Iterator[str]:
+    """What some sizes need."""
+    head = ("records a second", "experiments", "units", "cores", "workers: assignment + aggregation + significance")
+    head += ("GB of memory", "Kafka takes / gives, MB a second", "Kafka keeps, GB", "archive, GB a day")
+    yield from table(head, sizes.rows())
+
+
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "architecture": rooms,
     "operate/notifications": events,
+    "operate/size": deployments,
     "sources": presets,
     "reference/settings": settings,
     "reference/documents": documents,

@@ -7,6 +7,7 @@ built (`make docs`), commands in the text by `test_named_commands`.
 
 import ast
 import importlib
+import importlib.util
 import re
 import shlex
 import shutil
@@ -201,6 +202,29 @@ def test_the_glossary_has_each_word_once_in_order_and_in_one_sentence() -> None:
     assert words == sorted(set(words), key=str.casefold)
     assert {"insert id", "fact", "watermark", "dead letter", "outbox", "allowed lateness", "unit", "cell"} <= set(words)
     assert [word for word, meaning in rows if meaning[-1] != "." or re.search(r"[.?] [A-Z]", meaning)] == []
+
+
+def test_the_page_of_sizes_computes_with_the_figures_that_it_tells() -> None:
+    page = (ROOT / "docs/operate/size.md").read_text()
+    spec = importlib.util.spec_from_file_location("sizes", ROOT / "docs/sizes.py")
+    sizes = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sizes)
+    record = sizes.ASSIGNING + sizes.AGGREGATING + sizes.KEEPING
+
+    for said in (
+        f"| {sizes.IDLE} of a core |",
+        f"| {sizes.ALIVE} of a core more |",
+        f"| {sizes.EXPERIMENT} of a core more |",
+        f"{sizes.ASSIGNING} us in assignment, {sizes.AGGREGATING} us in aggregation, {sizes.KEEPING} us in archive",
+        f"| {record:.1f} us of a core |",
+        f"| up to {sizes.UNIT} bytes of memory",
+        f"up to {sizes.CHECKPOINT} bytes in each of two checkpoints",
+        f"| {sizes.PROCESSES} GB of memory |",
+        f"| {sizes.SOURCE_LOG} bytes in Kafka, {sizes.UNITS_LOG} more in `units`, {sizes.ARCHIVED} in the archive |",
+        f"| {sizes.RESULTS_LOG / 1_000} KB a second in `results`",
+        f"takes more than {sizes.BUSY} of a core",
+    ):
+        assert said in page
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
