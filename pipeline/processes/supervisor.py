@@ -1,11 +1,13 @@
 """Supervisor: a worker process for every stage on this machine, and the server; what falls is started again."""
 
 import logging
+import multiprocessing
 import os
 import shutil
 import threading
 import time
 import uuid
+from multiprocessing.connection import wait
 from pathlib import Path
 from subprocess import TimeoutExpired
 from types import TracebackType
@@ -17,7 +19,7 @@ from pipeline.settings import Settings
 from pipeline.stages import STAGES
 
 SCALED = ("assignment", "identity", "aggregation")  # stages of which several workers share the load of one machine
-POLL_SECONDS = 0.2
+AGAIN_SECONDS, TRIM_SECONDS = 0.2, 5.0  # from one look to the next while a process is down, and while none is
 # Seconds: before it is started again where it fell soon after a start, and of running well.
 FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.5, 15.0, 30.0
 LOG_BYTES = 16 << 20  # of one log, and of the one before it
@@ -105,7 +107,7 @@ class Supervisor:
         self._settings = settings
         self._serve = ["serve", "--open"] if is_open else ["serve"]
         self._counts = {stage: workers if stage in SCALED else 1 for stage in STAGES}
-        self._stopping = threading.Event()
+        self._stopping, self._stop = multiprocessing.Pipe(duplex=False)  # readable when all is to stop
         self._watch = threading.Thread(target=self._keep_alive, name="supervisor", daemon=True)
         self.workers: list[SupervisedProcess] = []
         self._lock: IO[str]
@@ -140,7 +142,7 @@ class Supervisor:
 
     def stop(self, patience: float = STOP_SECONDS) -> None:
         """Ask every worker to checkpoint and end, in the order data flows; kill what does not within `patience` s."""
-        self._stopping.set()
+        self._stop.close()
         self._watch.join()
         for worker in self.workers:
             if worker.process.poll() is None:
@@ -160,7 +162,11 @@ class Supervisor:
         return {"PEEKPROOF_HEALTH_PORT": str(first + number)} if first else {}
 
     def _keep_alive(self) -> None:
-        while not self._stopping.wait(POLL_SECONDS):
+        while True:
+            running = [worker.process.sentinel for worker in self.workers if worker.process.poll() is None]
+            is_whole = len(running) == len(self.workers)
+            if self._stopping in wait([self._stopping, *running], TRIM_SECONDS if is_whole else AGAIN_SECONDS):
+                return
             for worker in self.workers:
                 worker.trim()
                 worker.revive()

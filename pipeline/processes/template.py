@@ -43,6 +43,11 @@ class ForkedProcess:
         assert self._process.pid is not None
         self.pid = self._process.pid
 
+    @property
+    def sentinel(self) -> int:
+        """What `multiprocessing.connection.wait` waits for: it is ready when the process has ended."""
+        return self._process.sentinel
+
     def template(self) -> int | None:
         """The process that it was forked from; None where it was not, or has ended."""
         try:
