@@ -26,6 +26,7 @@ from pipeline.listening import address, listen, tls
 from pipeline.settings import Settings
 
 WATCH_SECONDS = 1.0
+TICK_SECONDS = 0.25
 IDLE_SECONDS = 90  # of a connection: SDKs that ask twice a minute keep theirs, and take its end for a failure
 GRACE_SECONDS = 10  # for answers that are under way; streams end at once
 
@@ -41,7 +42,12 @@ class _Loop(uvloop.Loop):
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to us: uvicorn would raise SIGTERM again when it has stopped."""
+    """Leaves signals to us: uvicorn would raise SIGTERM again when it has stopped. It ticks seldom."""
+
+    async def main_loop(self) -> None:
+        """As uvicorn's, which looks ten times a second whether it is to end, and tells the second for dates."""
+        while not await self.on_tick(0):
+            await asyncio.sleep(TICK_SECONDS)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -38,6 +38,7 @@ class Outbox:
         self._settings = settings
         self._producer: AIOKafkaProducer
         self._posts: deque[Post] = deque()
+        self._has_posts = asyncio.Event()
         self.room = Room(MOST_BYTES)
         self._sending: asyncio.Task[None] | None = None
         self.waiting = 0  # records
@@ -77,15 +78,19 @@ class Outbox:
             self.waiting += len(kept)
             self.room.take(holder, size)
             self._posts.append(Post(topic, kept, due, holder))
+            self._has_posts.set()
         return has_room
 
     async def _send_regularly(self) -> None:
         while True:
+            await self._has_posts.wait()
             await asyncio.sleep(GATHER_SECONDS)
             try:
                 await self._send_those_due(monotonic())
             except KafkaTimeoutError:
                 pass  # no room in the producer: they are still here
+            if not self._posts:
+                self._has_posts.clear()
 
     async def _send_those_due(self, now: float) -> None:
         while self._posts and self._posts[0].due <= now:
