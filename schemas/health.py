@@ -1,4 +1,5 @@
-"""Health: what a worker says of itself once a second, on `health`. By its append time it is also the broker's clock.
+"""Health: what a worker says of itself once a second, or every three where nothing comes, on `health`. By its append
+time it is also the broker's clock.
 
 A worker that ends says so in a last record: one that was killed does not.
 """
@@ -11,7 +12,7 @@ from schemas.fields import says
 from schemas.numbers import Count, Small, Time
 from schemas.recount import RecountHealth
 
-FRESH_MS = 10_000  # a worker speaks once a second, later where it is busy; beyond that it does not work now
+FRESH_MS = 10_000  # a worker speaks every few seconds, later where it is busy; beyond that it does not work now
 
 
 class PartitionHealth(msgspec.Struct, frozen=True):

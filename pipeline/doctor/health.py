@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 TAIL = 6_000  # records: ten workers' last ten minutes
 LONG_TAIL = 60_000  # where a stage is not heard in those
-LISTEN_SECONDS = 5.0  # a worker speaks once a second, later where it is busy
+LISTEN_SECONDS = 5.0  # a worker speaks every three, later where it is busy
 LATELY_MS = 15_000
 
 

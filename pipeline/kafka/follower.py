@@ -19,6 +19,7 @@ from pipeline.settings import Settings
 from schemas.topics import MAX_MESSAGE_BYTES
 
 SLICE_BYTES, GATHERING_MS = 1 << 20, 500  # a fetch by columns waits for so much, or so long
+FIRST_MS = 1_000  # for records, until it is known where those begin that the topic has
 
 Read = Callable[[Any], None]  # of a ConsumerRecord; of Records, where a topic is read by columns
 
@@ -169,7 +170,9 @@ class Follower:
     async def _follow(self) -> None:
         try:
             while True:
-                fetched = await self._consumer.getmany(timeout_ms=1_000, max_records=1 if self._columnar else None)
+                # At first its positions are not known; then only news moves them.
+                patience = IDLE_MS if self._position else FIRST_MS
+                fetched = await self._consumer.getmany(timeout_ms=patience, max_records=1 if self._columnar else None)
                 for record in chain.from_iterable(fetched.values()):
                     if self._columnar:
                         self._read(record)

@@ -71,6 +71,7 @@ class AssignmentStage(Stage):
     name: ClassVar[str] = "assignment"
     topics: ClassVar[tuple[str, ...]] = (EXPOSURES, EVENTS)
     reads_sources: ClassVar[bool] = True
+    quiet_after: ClassVar[float] = QUIET_AFTER
     tick_seconds: ClassVar[float] = 0.05
     fetch_min_bytes: ClassVar[int] = 1 << 20  # what single producers send is gathered here, by the fetch
     fetch_wait_ms: ClassVar[int] = 250

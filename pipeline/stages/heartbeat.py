@@ -1,4 +1,6 @@
-"""Heartbeat: a worker says once a second how it is, and learns the time from the broker; at its end it says why."""
+"""Heartbeat: a worker says how it is, and learns the time from the broker: once a second, or every three where nothing
+comes. At its end it says why.
+"""
 
 import asyncio
 import os
@@ -20,7 +22,7 @@ from schemas.health import PartitionHealth, WorkerHealth
 from schemas.recount import RecountHealth
 from schemas.topics import HEALTH
 
-INTERVAL = 1.0  # seconds
+INTERVAL, QUIET_INTERVAL = 1.0, 3.0  # seconds
 PATIENCE = 3.0  # seconds for the last word: brokers that are away don't hear it
 LONGEST = 2_000  # characters of an error
 

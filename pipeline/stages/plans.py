@@ -51,7 +51,7 @@ class PlansStage(Stage):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._writer = CatalogWriter(settings, self.aside)
+        self._writer = CatalogWriter(settings, self.aside, lambda: self.heard())  # noqa: PLW0108 (it is given later)
         self.catalog = self._writer.reader
         self._health = Follower(
             settings, HEALTH, self._hear, self.aside, from_end=True, columnar=True, gathering_ms=IDLE_MS

@@ -26,13 +26,14 @@ class Stage:
 
     1. `start_position`, then `begin` with the offset that the first slice will have (between them perhaps `skip`);
     2. `take` with each slice, one after the other;
-    3. `reach` about once a second, with a broker's time, unless it lies behind, then `beat`;
+    3. `reach` about once a second, less often where nothing comes, with a broker's time, unless it lies behind; then
+       `beat`;
     4. `release` before the partition goes to another worker, or the worker stops.
 
     Offsets are those of the installation: Kafka's, unless a topic was made anew (see schemas.logs).
 
     One call at a time. The stage calls `durable(source, offset)` when nothing before that offset needs to be read
-    again. An exception ends the worker; nothing is skipped.
+    again, and `heard()` when the catalog has news. An exception ends the worker; nothing is skipped.
     """
 
     name: ClassVar[str]
@@ -46,15 +47,17 @@ class Stage:
     # Of the process: above 0 it leaves a busy processor to the stages that results wait for.
     niceness: ClassVar[int] = 0
     follows_catalog: ClassVar[bool] = True  # else it is read at the start only
+    quiet_after: ClassVar[float] = 5.0  # seconds in which nothing has come, after which `beat` comes seldom
     reads_sources: ClassVar[bool] = False  # beside its topics those of the catalog's sources, while they are some
 
     durable: Durable
+    heard: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.counts: dict[str, int] = {}
         self.aside = SetAside(count=self.count)
-        self.catalog = CatalogReader(settings, self.aside)
+        self.catalog = CatalogReader(settings, self.aside, lambda: self.heard())  # noqa: PLW0108 (it is given later)
         self.producer: AIOKafkaProducer
 
     async def start(self) -> None:

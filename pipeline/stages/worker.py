@@ -14,7 +14,7 @@ from faust.types import TP
 from evaluation.catalog.logs import LogsInForce
 from pipeline.kafka import topics
 from pipeline.kafka.clients import faust_broker_credentials
-from pipeline.kafka.columnar.app import App, create_app, run
+from pipeline.kafka.columnar.app import App, Quiet, create_app, run
 from pipeline.kafka.columnar.hooks import LogExtent
 from pipeline.kafka.connection import attended, explain
 from pipeline.kafka.logs import (
@@ -35,7 +35,7 @@ from pipeline.registry.protocol import RegistryError
 from pipeline.settings import Settings
 from pipeline.stages import stage_class
 from pipeline.stages.foreign import ForeignTopics
-from pipeline.stages.heartbeat import INTERVAL, Heartbeat
+from pipeline.stages.heartbeat import INTERVAL, QUIET_INTERVAL, Heartbeat
 from pipeline.stages.held import AGAIN_SECONDS, HeldSlices
 from pipeline.stages.liveness import Liveness, answer
 from pipeline.stages.stage import Stage
@@ -46,6 +46,8 @@ from schemas.topics import CATALOG, MARK, SourcePartition
 
 WATCH_SECONDS = 5.0
 LOOK_SECONDS = 0.5  # after which a source is noticed
+DONE_SECONDS = 2.0  # after which nothing is left to do of what has come
+QUIET_TICK_SECONDS = 1.0
 PATIENCE_SECONDS = 2.0  # within which a broker says where a log ends
 
 
@@ -309,12 +311,13 @@ def create_worker(stage: Stage, settings: Settings, liveness: Liveness, member: 
     app.keeps_offsets = not stage.is_whole
     worker = Worker(stage, settings, app, liveness)
     app.fetch_min_bytes, app.fetch_wait_ms = stage.fetch_min_bytes, stage.fetch_wait_ms
+    stage.heard = app.came
     app.prepare, app.finish = worker.start, worker.stop
     app.start_position, app.begin, app.release = worker.start_position, worker.begin, worker.release
     app.commit_says, app.lost = worker.said, worker.lost
     app.each_slice([settings.topic(name) for name in stage.topics], worker.take)
-    app.regularly(stage.tick_seconds, worker.tick)
-    app.regularly(INTERVAL, worker.beat)
+    app.regularly(stage.tick_seconds, worker.tick, Quiet(DONE_SECONDS, max(stage.tick_seconds, QUIET_TICK_SECONDS)))
+    app.regularly(INTERVAL, worker.beat, Quiet(stage.quiet_after, QUIET_INTERVAL))
     if stage.reads_sources:
         app.regularly(AGAIN_SECONDS, worker.take_held)
     app.regularly(LOOK_SECONDS if stage.reads_sources else WATCH_SECONDS, worker.watch)

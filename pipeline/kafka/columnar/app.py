@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import Any, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 import faust
 from faust.tables.manager import TableManager
@@ -44,6 +44,13 @@ WAITING_SLICES = 8  # between the consumer and an agent, before the consumer wai
 
 Release = Callable[[set[TP]], Awaitable[None]]
 Take = Callable[[TP, Records], Awaitable[None]]
+
+
+class Quiet(NamedTuple):
+    """How seldom something is done where nothing has come for `after` seconds; it is done when something comes, too."""
+
+    after: float
+    seconds: float
 
 
 class Tables(TableManager):
@@ -77,6 +84,8 @@ class App(Hooks):
         super().__init__(*arguments, **settings)
         self.turn = Turn()
         self.is_prepared = False
+        self._came_at = monotonic()  # when something came last
+        self._news = asyncio.Event()  # set for a moment when something comes
         self._rounds: list[asyncio.Lock] = []  # of what is done regularly
         self.on_before_shutdown.connect(self._let_all_go)
 
@@ -100,6 +109,7 @@ class App(Hooks):
                 async with self.turn:
                     if self._is_current(event):
                         await take(event.message.tp, cast(Records, event.value))
+                self.came()
 
     async def read(self, topics: Iterable[str], keyed: Iterable[str] = ()) -> None:
         """Read these topics from now on, in the place of those given to `each_slice`, some of them with their keys.
@@ -112,8 +122,15 @@ class App(Hooks):
                 channel.topics = names
         await self._columns.change(await cast(Conductor, self.topics)._update_indices(), frozenset(keyed))
 
-    def regularly(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
-        """Do it once the worker is ready, and then every so many seconds, or later where it takes longer itself.
+    def came(self) -> None:
+        """Something came that work may follow from: a slice, or what the app heard of otherwise."""
+        self._came_at = monotonic()
+        self._news.set()
+        self._news.clear()
+
+    def regularly(self, seconds: float, do: Callable[[], Awaitable[None]], quiet: Quiet | None = None) -> None:
+        """Do it once the worker is ready, and then every so many seconds, or later where it takes longer itself, or
+        where it is `quiet`.
 
         An error of it ends the worker.
         """
@@ -127,7 +144,11 @@ class App(Hooks):
                 async with a_round:
                     if not self.should_stop:
                         await do()
-                await self.sleep(max(began + seconds - monotonic(), 0.1 * seconds))
+                await asyncio.sleep(max(began + seconds - monotonic(), 0.1 * seconds))
+                if quiet and monotonic() - self._came_at > quiet.after:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(began + quiet.seconds - monotonic()):
+                            await self._news.wait()
 
     def _is_current(self, event: EventT[Any]) -> bool:
         """Whether the partition is still held as it was when the slice was delivered."""

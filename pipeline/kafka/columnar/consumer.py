@@ -39,6 +39,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 from faust.types.transports import ConsumerT
 from faust.types.tuples import ack_lock
+from mode import Service
+from mode.utils.times import Seconds, want_seconds
 
 from pipeline.kafka.clients import IDLE_MS
 from pipeline.kafka.columnar.errors import GapError, TransportError
@@ -65,7 +67,15 @@ class Questions:
         return await self._client.send(node_id, request, group="questions")
 
 
-class ColumnsThread(driver.AIOKafkaConsumerThread):
+class Sleeper:
+    """A service that sleeps without the tasks that mode makes for it: who sleeps is cancelled when it stops."""
+
+    async def sleep(self, n: Seconds) -> None:
+        """Sleep for so long."""
+        await asyncio.sleep(want_seconds(n))
+
+
+class ColumnsThread(Sleeper, driver.AIOKafkaConsumerThread):
     """The client's thread. Its methods are called from the app's."""
 
     app: Hooks
@@ -108,6 +118,13 @@ class ColumnsThread(driver.AIOKafkaConsumerThread):
         """Tell the thread; not one that an error has ended, whose loop is closed."""
         if not self.thread_loop.is_closed():
             super()._stopped_set()
+
+    async def _keepalive2(self) -> None:
+        """Nothing. mode wakes both loops once a second, though whoever gives them something to do does so too."""
+
+    @Service.task
+    async def _thread_keepalive(self) -> None:
+        """Nothing, as above."""
 
     async def fetch(self, tps: set[TP], timeout: float) -> tuple[int, Mapping[TP, Any] | KafkaError]:
         """Records, or the error that the client met, and the number of seeks that went before them."""
@@ -184,7 +201,7 @@ class ColumnsThread(driver.AIOKafkaConsumerThread):
         consumer._coordinator.request_rejoin()
 
 
-class Consumer(driver.Consumer):
+class Consumer(Sleeper, driver.Consumer):
     """Faust's consumer. See the module for what differs."""
 
     app: Hooks

@@ -8,13 +8,17 @@ consumers of the process are not touched. What we rely on is in tests/pipeline/k
 """
 
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any
 
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
+from pipeline.kafka.clients import IDLE_MS
 from schemas.records import Records
+
+QUIET_AFTER = 5.0  # seconds in which no fetch has brought anything
 
 
 class ColumnRecords(Iterator[Records]):
@@ -48,6 +52,8 @@ class Fetches:
 
     Of those named in `keyed` with their keys (see `columns.read_slices`).
 
+    After a quiet time a fetch waits longer, and for a single record.
+
     A slice holds up to `slice_bytes` of compressed batches (a single larger batch is a slice of its own).
     """
 
@@ -56,6 +62,8 @@ class Fetches:
         self.keyed: frozenset[str] = frozenset()
         self._slice_bytes = slice_bytes
         self._fetcher = fetcher
+        self._pace = fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms
+        self._came_at = monotonic()  # when a fetch brought something last
         self._client = fetcher._client
         self._process = fetcher._proc_fetch_request
         self._responses: dict[int, Any] = {}  # by node: a fetcher has one request under way to each
@@ -76,9 +84,13 @@ class Fetches:
         needs_wakeup = await self._process(assignment, node_id, request)
         response = self._responses.pop(node_id, None)
         for topic, partitions in response.topics if response is not None else ():
-            if topic in self.columnar:
-                for partition, _error, _highwater, *_rest, raw in partitions:
+            for partition, _error, _highwater, *_rest, raw in partitions:
+                if raw:
+                    self._came_at = monotonic()
+                if topic in self.columnar:
                     self._exchange(TopicPartition(topic, partition), raw)
+        is_quiet = monotonic() - self._came_at > QUIET_AFTER
+        self._fetcher._fetch_min_bytes, self._fetcher._fetch_max_wait_ms = (1, IDLE_MS) if is_quiet else self._pace
         return needs_wakeup
 
     def _exchange(self, tp: TopicPartition, raw: bytes) -> None:

@@ -6,6 +6,7 @@ import re
 from importlib.metadata import version
 
 import faust
+import mode
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher
@@ -16,7 +17,7 @@ from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 
 from pipeline.kafka.columnar.app import App, AppProcess, Tables, create_app
-from pipeline.kafka.columnar.consumer import ColumnsThread, Consumer, Transport
+from pipeline.kafka.columnar.consumer import ColumnsThread, Consumer, Sleeper, Transport
 from pipeline.kafka.columnar.fetches import ColumnRecords
 from pipeline.kafka.columnar.schema import RecordsSchema
 
@@ -39,7 +40,9 @@ OVERRIDDEN = {
         "on_start",
         "on_thread_stop",
         "_stopped_set",
+        "_keepalive2",
     },
+    (Sleeper, mode.Service): {"sleep"},
     (AppProcess, faust.Worker): {"on_setup_root_logger", "install_signal_handlers", "_sentinel_task"},
     (Tables, TableManager): {"on_start"},
     (App, faust.App): {"on_first_start", "on_start", "on_stop", "_on_rebalance_when_stopped"},
