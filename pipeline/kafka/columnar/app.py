@@ -12,7 +12,7 @@ run(app)
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -86,6 +86,7 @@ class App(Hooks):
         self.is_prepared = False
         self._came_at = monotonic()  # when something came last
         self._news = asyncio.Event()  # set for a moment when something comes
+        self._regular: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._rounds: list[asyncio.Lock] = []  # of what is done regularly
         self.on_before_shutdown.connect(self._let_all_go)
 
@@ -103,13 +104,19 @@ class App(Hooks):
         """
         topic = self.topic(*topics, schema=RecordsSchema(), maxsize=WAITING_SLICES)
 
-        @self.agent(topic, name="each_slice")
-        async def agent(stream: StreamT[Any]) -> None:
+        async def each_slice(stream: StreamT[Any]) -> None:
             async for event in cast(faust.Stream[Any], stream).noack().events():
                 async with self.turn:
                     if self._is_current(event):
                         await take(event.message.tp, cast(Records, event.value))
                 self.came()
+
+        # What Faust's decorators do, but that they look for the module of a function: for a second, through all that
+        # are loaded, of which a forked process then has pages of its own.
+        kind = cast(type[faust.Agent], self.conf.Agent)
+        agent = kind(each_slice, name="each_slice", app=self, channel=topic, on_error=self._on_agent_error)
+        self.agents[agent.name] = agent
+        self.topics.beacon.add(agent)
 
     async def read(self, topics: Iterable[str], keyed: Iterable[str] = ()) -> None:
         """Read these topics from now on, in the place of those given to `each_slice`, some of them with their keys.
@@ -137,7 +144,6 @@ class App(Hooks):
         a_round = asyncio.Lock()
         self._rounds.append(a_round)
 
-        @self.task
         async def rounds() -> None:
             while not self.should_stop:
                 began = monotonic()
@@ -149,6 +155,14 @@ class App(Hooks):
                     with suppress(TimeoutError):
                         async with asyncio.timeout(began + quiet.seconds - monotonic()):
                             await self._news.wait()
+
+        self._regular.append(rounds)
+
+    async def on_started_init_extra_tasks(self) -> None:
+        """Begin with what is done regularly."""
+        await super().on_started_init_extra_tasks()
+        for rounds in self._regular:
+            self.add_future(rounds())
 
     def _is_current(self, event: EventT[Any]) -> bool:
         """Whether the partition is still held as it was when the slice was delivered."""

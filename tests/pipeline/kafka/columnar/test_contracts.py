@@ -45,7 +45,13 @@ OVERRIDDEN = {
     (Sleeper, mode.Service): {"sleep"},
     (AppProcess, faust.Worker): {"on_setup_root_logger", "install_signal_handlers", "_sentinel_task"},
     (Tables, TableManager): {"on_start"},
-    (App, faust.App): {"on_first_start", "on_start", "on_stop", "_on_rebalance_when_stopped"},
+    (App, faust.App): {
+        "on_first_start",
+        "on_start",
+        "on_stop",
+        "on_started_init_extra_tasks",
+        "_on_rebalance_when_stopped",
+    },
 }
 
 
