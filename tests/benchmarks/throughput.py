@@ -4,7 +4,7 @@ All three read the same records from the same broker, one after the other: clean
 delayed as in the demo. Ours is the CPU time of two processes, assignment and aggregation, with everything switched on
 (duplicates, lateness, first exposure, windows, exact sums, checkpoints), less what the same two processes take until
 they are ready on empty topics. The peers, timed from their first record on, keep a dictionary and promise nothing.
-Ratios within one run count; machines are noisy. Our wall time has the start in it, and ends when aggregation says
+Ratios within one run count; machines are noisy. Our wall time has the start in it, and ends when aggregation says,
 once a second, that it has taken everything. What another shape than ours costs is told beside it (see shapes.py).
 """
 
@@ -43,6 +43,12 @@ from tests.benchmarks import shapes
 from tests.benchmarks.environments import PEERS, python_of
 from tests.live import wait_for_catalog
 
+RIVALS = {  # their files, and environments
+    "handwritten": "throughput",
+    "stock_faust": "throughput",
+    "quix": "throughput_quix",
+    "bytewax_flow": "throughput_bytewax",
+}
 STAGES = {"assignment": (EXPOSURES, EVENTS), "aggregation": (UNITS,)}
 RATE = 20_000  # records a second of the visitors' own time
 FEWER = 100_000  # records that stock Faust takes of them: a share, for patience
@@ -51,7 +57,7 @@ LONGEST = 900.0  # seconds that one of them may take
 
 def measure(records: int) -> dict[str, dict[str, float]]:
     """CPU and wall seconds of each, and records per CPU-second."""
-    python = python_of("throughput")
+    pythons = {name: python_of(environment) for name, environment in RIVALS.items()}
     compile_kernels()  # else the stages would, on the empty topics
     with tempfile.TemporaryDirectory() as directory, Broker(Path(directory) / "broker") as broker:
         base = Settings(bootstrap_servers=broker.bootstrap_servers, data=Path(directory) / "data")
@@ -67,12 +73,17 @@ def measure(records: int) -> dict[str, dict[str, float]]:
         cpu, wall = _run_stages(full)
         measured["peekproof"] = _figures(counted, cpu - start, wall)
         arguments = [broker.bootstrap_servers, full.topic(EXPOSURES), full.topic(EVENTS)]
-        for name, number in (("handwritten", counted), ("stock_faust", min(counted, FEWER))):
+        answers = {}
+        for name, python in pythons.items():
             print(f"  {name} …", file=sys.stderr, flush=True)
+            number = min(counted, FEWER) if name == "stock_faust" else counted
             command = [python, PEERS / f"{name}.py", *arguments, str(number)]
             ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=LONGEST)
             figures = json.loads(next(line for line in ran.stdout.splitlines() if line.startswith("{")))
             measured[name] = _figures(figures["records"], figures["cpu_seconds"], figures["wall_seconds"])
+            if number == counted:
+                answers[name] = figures["answers"]
+    assert all(each == answers["handwritten"] for each in answers.values()), f"the answers differ: {answers}"
     return measured | {"shapes": shapes.measure()}
 
 

@@ -1,5 +1,10 @@
 """What the peers compute, in plain Python: units' variants by first exposure, and sums of their events by variant."""
 
+import json
+import os
+import time
+from collections import Counter
+
 import msgspec
 
 
@@ -47,5 +52,30 @@ class State:
             sums[1] += value
             sums[2] += after * after - before * before
 
-    def sums(self) -> dict[str, list[float]]:
-        return {"/".join(key): value for key, value in sorted(self.by_variant.items())}
+    def answers(self) -> dict[str, int]:
+        """What does not depend on which of two topics is ahead: units by flag and variant, events, cents."""
+        arms = Counter(f"{flag}/{variant}" for flags in self.variant.values() for flag, variant in flags.items())
+        cents = sum(round(100 * total) for total in self.total.values())
+        return dict(sorted(arms.items())) | {"events": sum(self.count.values()), "cents": cents}
+
+
+class Clock:
+    """Begins with the first record, and tells what it took."""
+
+    def __init__(self) -> None:
+        self.began: tuple[float, float] | None = None
+
+    def begin(self) -> None:
+        if self.began is None:
+            self.began = time.process_time(), time.monotonic()
+
+    def tell(self, state: State) -> None:
+        """On standard output itself: who runs us may have an idea of their own of it."""
+        assert self.began is not None
+        figures = {
+            "records": state.taken,
+            "cpu_seconds": time.process_time() - self.began[0],
+            "wall_seconds": time.monotonic() - self.began[1],
+            "answers": state.answers(),
+        }
+        os.write(1, f"\n{json.dumps(figures)}\n".encode())
