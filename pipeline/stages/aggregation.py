@@ -18,6 +18,7 @@ from schemas.topics import AGGREGATES, UNITS, SourcePartition, topics
 
 TELL_SECONDS = 0.6  # from one telling of the aggregates to the next: all of them are told, however little is new
 CLOCK_SECONDS = 2.0  # the same where nothing but the clock has moved
+CLOCK_TIMES = 3  # of so many times that a checkpoint may be due it then is once
 
 
 class _LastTold(NamedTuple):
@@ -39,6 +40,7 @@ class AggregationStage(StatefulStage[Partition]):
         super().__init__(settings, Partition)
         self._told: dict[int, _LastTold] = {}  # by partition
         self._told_at = self._clocks_told_at = 0.0  # when that was last, and of all of them (`monotonic`)
+        self._kept: dict[int, tuple[int, int]] = {}  # by partition: rows at the last checkpoint, and how often since
         self._places = next(topic.partitions for topic in topics(1) if topic.name == AGGREGATES)
 
     async def start_position(self, source: SourcePartition, earliest: int) -> int | None:
@@ -81,6 +83,13 @@ class AggregationStage(StatefulStage[Partition]):
                     place = zlib.crc32(aggregate.flag.encode()) % self._places
                     messages.append((AGGREGATES, key, msgspec.json.encode(aggregate), place))
         await self.send_all(messages)
+
+    def is_worth_keeping(self, number: int) -> bool:
+        """Every third time where nothing but the clock has moved: what follows is soon folded again."""
+        rows = self._partitions[number].rows
+        is_due = rows != self._kept.get(number, (-1, 0))[0] or self._kept[number][1] == CLOCK_TIMES
+        self._kept[number] = (rows, 1) if is_due else (rows, self._kept[number][1] + 1)
+        return is_due
 
     def _has_moved(self, number: int, are_clocks_due: bool) -> bool:
         partition, told = self._partitions[number], self._told[number]

@@ -251,7 +251,7 @@ class Consumer(Sleeper, driver.Consumer):
         if not tps:
             await self.sleep(IDLE_SECONDS)
             return None, None
-        seeks, fetched = await self._thread.fetch(tps, timeout)
+        seeks, fetched = await self._thread.fetch(tps, IDLE_MS / 1_000 if self._thread.fetches.is_quiet else timeout)
         if seeks != self._seeks or self.app.rebalancing or not self.flow_active or self._sought(tps) != tps:
             if not isinstance(fetched, KafkaError):
                 await self._thread.give_back(seeks, fetched)

@@ -70,6 +70,11 @@ class Fetches:
         fetcher._client = self
         fetcher._proc_fetch_request = self._process_fetch_request
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing has come for a while."""
+        return monotonic() - self._came_at > QUIET_AFTER
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
@@ -89,8 +94,8 @@ class Fetches:
                     self._came_at = monotonic()
                 if topic in self.columnar:
                     self._exchange(TopicPartition(topic, partition), raw)
-        is_quiet = monotonic() - self._came_at > QUIET_AFTER
-        self._fetcher._fetch_min_bytes, self._fetcher._fetch_max_wait_ms = (1, IDLE_MS) if is_quiet else self._pace
+        pace = (1, IDLE_MS) if self.is_quiet else self._pace
+        self._fetcher._fetch_min_bytes, self._fetcher._fetch_max_wait_ms = pace
         return needs_wakeup
 
     def _exchange(self, tp: TopicPartition, raw: bytes) -> None:

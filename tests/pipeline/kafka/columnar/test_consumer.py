@@ -30,7 +30,7 @@ class Thread:
 
     def __init__(self):
         self.seeks = 0
-        self.fetches = SimpleNamespace(columnar=frozenset())
+        self.fetches = SimpleNamespace(columnar=frozenset(), is_quiet=False)
         self.earliest = {ZERO: 0, ONE: 0}
         self.group = {ZERO: None, ONE: None}
         self.answers = []
