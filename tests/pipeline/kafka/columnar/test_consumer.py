@@ -10,7 +10,7 @@ from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.kafka.columnar.app import create_app
+from pipeline.kafka.columnar.app import Quiet, create_app
 from pipeline.kafka.columnar.consumer import ColumnsThread
 from pipeline.kafka.columnar.errors import GapError, TransportError
 from pipeline.kafka.columnar.schema import RecordsSchema
@@ -516,3 +516,25 @@ def test_a_turn_survives_a_cancellation_and_refuses_those_who_waited_for_one_tha
         assert [type(outcome) for outcome in outcomes] == [ValueError, BrokenTurnError]
 
     asyncio.run(test())
+
+
+def test_what_is_done_seldom_where_nothing_comes_is_done_when_something_does():
+    async def run():
+        app, rounds = create_app("quiet", "127.0.0.1:1"), []
+
+        async def do():
+            rounds.append(None)
+
+        app.regularly(0.001, do, Quiet(after=0.01, seconds=60.0))
+        task = asyncio.create_task(app._regular[0]())
+        await asyncio.sleep(0.1)
+        before = len(rounds)
+        await asyncio.sleep(0.1)
+        assert len(rounds) == before > 0
+
+        app.came()
+        await asyncio.sleep(0.005)
+        assert len(rounds) > before
+        task.cancel()
+
+    asyncio.run(run())

@@ -11,6 +11,8 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
+from pipeline.kafka.clients import IDLE_MS
+from pipeline.kafka.columnar import fetches as fetches_module
 from pipeline.kafka.columnar.errors import CorruptRecordsError
 from pipeline.kafka.columnar.fetches import Fetches
 
@@ -34,10 +36,12 @@ class Client:
         self._metadata_max_age_ms = 1_000
         self.cluster = SimpleNamespace(leader_for_partition=lambda _: 1)
         self.answers = asyncio.Queue()
+        self.asked = []  # for how many bytes each fetch waits, and how long (ms)
 
     async def send(self, node_id, request):
         assert node_id == 1
         assert isinstance(request, FetchRequest)
+        self.asked.append((request._min_bytes, request._max_wait_ms))
         topics = await self.answers.get()
         return SimpleNamespace(API_VERSION=11, topics=topics)
 
@@ -85,6 +89,22 @@ def test_only_the_topics_that_want_columns_get_them():
         assert (records.begin, records.end, records.offset.tolist()) == (10, 13, [10, 11, 12])
         assert [record.offset for record in got[SINGLE]] == [10, 11, 12]
         assert [assignment.state_value(tp).position for tp in (COLUMNS, SINGLE)] == [13, 13]
+
+    fetching(test)
+
+
+def test_after_a_quiet_time_a_fetch_waits_long_and_for_one_record_until_one_comes(monkeypatch):
+    monkeypatch.setattr(fetches_module, "QUIET_AFTER", 0.05)
+
+    async def test(client, fetcher, _):
+        await asyncio.sleep(0.1)
+        client.answer((COLUMNS, 0, None, b""))
+        client.answer((COLUMNS, 0, None, batch(10, 1)))
+
+        await fetched(fetcher)
+
+        assert client.asked[:2] == [(1, 500), (1, IDLE_MS)]
+        assert fetcher._fetch_max_wait_ms == 500
 
     fetching(test)
 
