@@ -14,14 +14,14 @@ from pipeline.stages import STAGES, stage_class
 from pipeline.stages.worker import run_worker  # noqa: F401
 
 # What each process would load for itself, late.
-LATE = ("faust.assignor.partition_assignor", "kafka.admin", "litestar.plugins.pydantic", "lz4.frame")
+LOADED_LATE = ("faust.assignor.partition_assignor", "kafka.admin", "litestar.plugins.pydantic", "lz4.frame")
 
 setproctitle("peekproof-template")
 spare_linalg()
 tell_when_slow()
 for stage in STAGES:
     stage_class(stage)
-for module in LATE:
+for module in LOADED_LATE:
     import_module(module)
 _ = create_app("template", "127.0.0.1:1").topics  # for its first app Faust loads and looks for much; it is not run
 compile_kernels()
