@@ -221,7 +221,10 @@ def test_the_page_of_sizes_computes_with_the_figures_that_it_tells() -> None:
         f"up to {sizes.CHECKPOINT} bytes in each of two checkpoints",
         f"| {sizes.PROCESSES} GB of memory |",
         f"| {sizes.SOURCE_LOG} bytes in Kafka, {sizes.UNITS_LOG} more in `units`, {sizes.ARCHIVED} in the archive |",
+        f"| {sizes.SOURCE_FIXED // 1_000} KB a second in Kafka, {sizes.UNITS_FIXED // 1_000} more in `units` |",
         f"| {sizes.RESULTS_LOG / 1_000} KB a second in `results`",
+        f"{sizes.AGGREGATES_LOG / 1_000} in `aggregates`",
+        f"nor more than {sizes.LARGEST_WORKER / 1e9:.0f} GB",
         f"takes more than {sizes.BUSY} of a core",
     ):
         assert said in page

@@ -21,6 +21,8 @@ from schemas.logs import Gap
 from schemas.records import Records
 from schemas.topics import CATALOG, SourcePartition
 
+CHECKPOINT_SHARE = 0.1  # of the time, at most: of many units they come less often than every interval
+
 State = TypeVar("State", Partition, Identities)
 
 
@@ -34,7 +36,7 @@ class StatefulStage(Stage, Generic[State]):
         self._checkpoints = Checkpoints(settings.checkpoint_location, self._topic)
         self._partitions: dict[int, State] = {}
         self._saved: dict[int, int] = {}  # by partition: the offset of its newest checkpoint
-        self._checkpoint_at = monotonic()  # when the last one began
+        self._next_checkpoint = monotonic() + settings.checkpoint_interval / 1_000
         self._found = ClusterTopics("", {})
 
     async def start(self) -> None:
@@ -98,9 +100,10 @@ class StatefulStage(Stage, Generic[State]):
         """Tell; every so often, checkpoint."""
         await self.tell()
         now = monotonic()
-        if (now - self._checkpoint_at) * 1_000 >= self.settings.checkpoint_interval:
-            self._checkpoint_at = now
+        if now >= self._next_checkpoint:
             await self.checkpoint([number for number in self._partitions if self.is_worth_keeping(number)])
+            pause = max(self.settings.checkpoint_interval / 1_000, (monotonic() - now) / CHECKPOINT_SHARE)
+            self._next_checkpoint = now + pause
 
     def is_worth_keeping(self, number: int) -> bool:
         """Whether a checkpoint of the partition is due, where its state reaches further than the newest one."""
