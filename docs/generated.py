@@ -16,13 +16,13 @@ from typing import Any
 
 import click
 import msgspec
-import sizes
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from sphinx.application import Sphinx
 
 import peekproof
+from docs import sizes
 from evaluation.assignment import arrow, portions
 from evaluation.columns import nesting, scanning
 from evaluation.metrics import measures

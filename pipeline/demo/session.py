@@ -204,7 +204,8 @@ class _Session:
             await reading
         if living.done() and not living.cancelled():
             living.result()
-        if await self._traffic.wait() or not (ended or self._stopping.is_set()):
+        has_failed = await self._traffic.wait() != 0 or not ended
+        if has_failed and not self._stopping.is_set():  # one that has only begun ends by our signal
             raise PeekproofError(f"the traffic failed; see {log.name}")
 
     async def _live(self, seconds: float) -> None:

@@ -162,6 +162,7 @@ def unit_records(  # noqa: PLR0917
     if found.all > MOST_RECORDS:
         notes.append(f"of {found.all:,} records the newest {MOST_RECORDS} are shown")
     notes += told_expired(directory, (EXPOSURES, EVENTS, *topics_of(sources)), since)
+    newest = max((each.append_time for each in found.records), default=-1)
     contributions: list[RunContribution] = []
     for (unit_type, unit), text in (asked.hashes | joined.units).items():
         own = [run for run in runs if run.definition.unit == unit_type]
@@ -171,11 +172,15 @@ def unit_records(  # noqa: PLR0917
         log = UnitLog(directory, number, of_runs(own, logs), min(run.started for run in own), unit)
         if number in partitions(directory, UNITS):
             log.fold(bound)
-            if not log.is_whole:
-                notes.append(
-                    f"reading took more than {seconds:g} s, and was cut off: contributions by {unit_type} are those of "
-                    f"{said(log.reached)}"
-                )
+        if bound.is_over and not log.is_whole:
+            notes.append(
+                f"reading took more than {seconds:g} s, and was cut off: contributions by {unit_type} are those of "
+                f"{said(log.reached)}"
+            )
+        elif log.reached <= newest:
+            notes.append(
+                f"contributions by {unit_type} are those of {said(log.reached)}: what came since is not in them yet"
+            )
         contributions += [each for run in own if (each := _contribution(log, run, text)) is not None]
         if (unit_type, unit) in asked.hashes:
             people += [_of_unit(pair, text, log) for pair in _in_order(run.pair for run in own)]

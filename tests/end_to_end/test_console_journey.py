@@ -334,6 +334,10 @@ def looked_up(ann: Visitor, program: Program) -> None:
     expect(records).to_have_count(2)
     expect(records.first).to_contain_text("sent purchase")
     expect(records.last).to_contain_text("met buy-button")
+    while not page.locator(".contribution").count():  # what it says that it doesn't know yet
+        expect(page.get_by_role("main")).to_contain_text("what came since is not in them yet")
+        press(page, "Look up")
+        expect(page.get_by_role("status")).to_contain_text("Records found: 2.")
     expect(page.locator(".contribution")).to_contain_text(f"in {program.given['user-1']} since")
     ann.shows("unit")
 

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import duckdb
 import msgspec
@@ -14,10 +15,12 @@ from pipeline.questions import matching
 from pipeline.questions import unit_records as of_records
 from pipeline.questions.baseline import metric_numbers
 from pipeline.questions.matching import segment_counts
+from pipeline.questions.reading import said
 from pipeline.questions.unit_records import CarriedUnit, unit_records
 from schemas.catalog import Condition, Cuped, Segment
 from schemas.duration import DAY_MS, HOUR_MS
-from tests.pipeline.questions.world import HORIZON, PARTITIONS, SHOP, World
+from schemas.topics import EVENTS
+from tests.pipeline.questions.world import HORIZON, PARTITIONS, SHOP, World, history_of, live
 
 READ = [ReadSource(SHOP)]
 LONG = 600.0  # seconds, in which kernels compile on whatever machine
@@ -123,3 +126,21 @@ def test_what_was_recorded_of_a_unit_is_found_and_what_is_cut_off_is_told(
     assert short.records == []
     assert "cut off" in short.notes[0]
     assert short.notes[-1].endswith("contributions by user_id are those of the beginning")
+
+
+def test_what_contributions_do_not_hold_yet_is_told(tmp_path: Path) -> None:
+    started = 1_764_000_000_000
+    world = World(tmp_path, history_of(started))
+    live(world, started, hours=1)
+    known = started + HOUR_MS
+    world.flush(known)
+    met = next(each["user_id"] for each in world.sent)
+    came = {"event_type": "buy", "user_id": met, "time": known + 5_000, "event_properties": {"price": 3}}
+    world.send(EVENTS, [came], [known + 5_000])
+    world._archive.advance(EVENTS, 0, known + 2 * HOUR_MS)  # but not what the stages made of it
+    asked = CarriedUnit({("user_id",): met}, {"user_id": met})
+
+    found = unit_records(world.directory, asked, [world.run], None, PARTITIONS, started, LONG, READ)
+
+    assert known + 5_000 in {each.time for each in found.records}
+    assert found.notes == [f"contributions by user_id are those of {said(known)}: what came since is not in them yet"]
