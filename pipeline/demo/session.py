@@ -200,7 +200,7 @@ class _Session:
         finally:
             living.cancel()
             await asyncio.wait([living], timeout=STOP_SECONDS)
-            await _stop(self._traffic)
+            await _stop(self._traffic, is_ending=reading.done())
             await reading
         if living.done() and not living.cancelled():
             living.result()
@@ -296,10 +296,11 @@ class _Session:
         )
 
 
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    """Have it end in order, or at once where it doesn't."""
+async def _stop(process: asyncio.subprocess.Process, is_ending: bool) -> None:
+    """Have it end in order, or at once where it doesn't; one that is ending hears no signal any more."""
     with suppress(ProcessLookupError):
-        process.terminate()
+        if not is_ending:
+            process.terminate()
     try:
         await asyncio.wait_for(process.wait(), STOP_SECONDS)
     except TimeoutError:
