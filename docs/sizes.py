@@ -12,7 +12,7 @@ from schemas.duration import DAY_MS
 from schemas.topics import EVENTS, RESULTS, UNITS, topics
 
 # Seconds of one core a second: of `--part live`, all processes but the broker's.
-IDLE = 0.13
+IDLE = 0.12
 ALIVE = 0.28  # beside that, as soon as records come, whatever their number
 EXPERIMENT = 0.02  # for each experiment that looks are made of, with the demo's metrics: 18 cells
 # us of a core for each record, of the same, between 1,000 and 20,000 a second.

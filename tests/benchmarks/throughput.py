@@ -1,6 +1,6 @@
-"""Throughput: what an event costs from fetch to acknowledged output, beside stock Faust and a loop written by hand.
+"""Throughput: what an event costs from fetch to acknowledged output, beside what others make of the same records.
 
-All three read the same records from the same broker, one after the other: clean JSON of the example shop, repeated and
+All read the same records from the same broker, one after the other: clean JSON of the example shop, repeated and
 delayed as in the demo. Ours is the CPU time of two processes, assignment and aggregation, with everything switched on
 (duplicates, lateness, first exposure, windows, exact sums, checkpoints), less what the same two processes take until
 they are ready on empty topics. The peers, timed from their first record on, keep a dictionary and promise nothing.
